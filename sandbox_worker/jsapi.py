@@ -67,6 +67,7 @@ class JsApi:
         offsets = KNOWN_BUILDS.get(build_id(library_path))
         if offsets is None:
             raise EngineError("this build of libmozjs-136a1.so is not a known one; install pythonmonkey 1.4.1 again")
+        self._keep_alive: list[object] = []
         self._library = ctypes.PyDLL(library_path, mode=ctypes.RTLD_GLOBAL)
         if threads == "none":
             self._forbid_threads(library_path)
@@ -76,7 +77,6 @@ class JsApi:
             self._keep_threads_idle()
         self._bind()
         self._use_internal_job_queue(*offsets)
-        self._keep_alive: list[object] = []
         self._module, self._namespace = self._root(_ROOT_OBJECT), self._root(_ROOT_OBJECT)
         self._script = self._root(_ROOT_SCRIPT)
         self._no_this, self._string = self._root(_ROOT_OBJECT), self._root(_ROOT_STRING)
@@ -140,7 +140,8 @@ class JsApi:
         )
         self._clear_exception = bind("_Z24JS_ClearPendingExceptionP9JSContext", None, 1)
         self._new_string = bind("_Z21JS_NewStringCopyUTF8NP9JSContextRKN2JS9UTF8CharsE", pointer, 2)
-        self._encode_string = bind("_Z21JS_EncodeStringToUTF8P9JSContextN2JS6HandleIP8JSStringEE", pointer, 3)
+        self._string_length = bind("_Z18JS_GetStringLengthP8JSString", ctypes.c_size_t, 1)
+        self._copy_string = bind("_Z18JS_CopyStringCharsP9JSContextRKN7mozilla5RangeIDsEEP8JSString", boolean, 3)
         self._run_jobs = bind("_ZN2js7RunJobsEP9JSContext", None, 1)
         self._promise_result = bind("_ZN2JS16GetPromiseResultENS_6HandleIP8JSObjectEE", _Word, 1)
         self._reset_random = bind("_ZN2JS24ResetRealmMathRandomSeedEP9JSContext", None, 1)
@@ -168,9 +169,6 @@ class JsApi:
             3,
         )
         self._nuke_wrapper = bind("_ZN2js27NukeCrossCompartmentWrapperEP9JSContextP8JSObject", None, 2)
-        libc = ctypes.PyDLL(None)
-        self._free = libc.free
-        self._free.restype, self._free.argtypes = None, [_Pointer]
 
     def _function(self, symbol: str, result: object, argument_count: int) -> Callable[..., int]:
         return self._function_with(symbol, result, [_Pointer] * argument_count)
@@ -214,6 +212,7 @@ class JsApi:
     def _root(self, kind: int) -> _Root:
         root = _Root(UNDEFINED if kind == _ROOT_VALUE else 0)
         self._add_persistent_root(self._context, kind, root.address)
+        self._keep_alive.append(root)  # the engine's list of roots runs through its memory
         return root
 
     def new_root(self) -> Root:
@@ -221,19 +220,21 @@ class JsApi:
         return self._root(_ROOT_VALUE)
 
     def _text(self, bits: int) -> str:
-        """The text of a string value; lone surrogates come out as U+FFFD."""
+        """The text of a string value; lone surrogates come out as U+FFFD.
+
+        :raises MemoryError: the limit of the worker is reached.
+        """
         if bits >> _TAG_SHIFT != _TAG_STRING:
             return ""
         self._string.bits = bits & _PAYLOAD
-        out = (_Word * 1)()
-        self._encode_string(ctypes.addressof(out), self._context, self._string.handle)
-        if not out[0]:
+        length = self._string_length(self._string.bits)
+        units = ctypes.create_string_buffer(2 * length)
+        start = ctypes.addressof(units)
+        chars = (_Word * 2)(start, start + 2 * length)
+        if not self._copy_string(self._context, ctypes.addressof(chars), self._string.bits):
             self._clear_exception(self._context)
             raise MemoryError
-        try:
-            return ctypes.string_at(out[0]).decode("utf-8", "replace")
-        finally:
-            self._free(out[0])
+        return units.raw.decode("utf-16-le", "replace")
 
     def text(self, root: Root) -> str:
         """The string in `root`; empty where it holds something else."""

@@ -2,7 +2,7 @@
 (function (core) {
   "use strict";
 
-  const { makeOutput, stringCharCodeAt, requireArguments, DOMException } = core;
+  const { stringCharCodeAt, requireArguments, DOMException } = core;
 
   const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   const INVALID = 64, SPACE = 65, PAD = 66;
@@ -21,7 +21,7 @@
     atob(data) {
       requireArguments(arguments.length, 1, "atob");
       const text = `${data}`;
-      const output = makeOutput();
+      const output = core.makeOutput();
       let bits = 0, count = 0, pads = 0; // count: characters without spaces and pads
       for (let at = 0; at < text.length; at++) {
         const code = stringCharCodeAt(text, at);
@@ -52,7 +52,7 @@
     btoa(data) {
       requireArguments(arguments.length, 1, "btoa");
       const text = `${data}`;
-      const output = makeOutput();
+      const output = core.makeOutput();
       const { length } = text;
       for (let at = 0; at < length; at += 3) {
         const first = stringCharCodeAt(text, at);

@@ -68,7 +68,7 @@
   function isUncloneable(value) {
     let prototype = getPrototypeOf(value);
     for (let hops = 0; prototype !== null && hops < 100 && !isProxy(prototype); hops++) {
-      if (setHas(uncloneable, prototype) || core.hasInspector(prototype)) return true;
+      if (setHas(uncloneable, prototype) || core.isPlatformPrototype(prototype)) return true;
       prototype = getPrototypeOf(prototype);
     }
     return false;

@@ -101,12 +101,8 @@
   }
 
   function showNumber(value, convert) {
-    if (typeof value === "symbol") return "NaN";
-    try {
-      return numberText(convert(value));
-    } catch {
-      return "NaN";
-    }
+    const isConvertible = (typeof value !== "object" || value === null) && typeof value !== "function" && typeof value !== "symbol";
+    return isConvertible ? numberText(convert(value)) : "NaN"; // an object would be asked for its valueOf
   }
 
   function showString(value) {

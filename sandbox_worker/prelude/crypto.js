@@ -37,8 +37,9 @@
   const nibble = (code) => (code < 0x3a ? code - 0x30 : code - 0x57);
 
   function fill(bytes) {
-    const hex = randomHex(bytes.length);
-    for (let at = 0; at < bytes.length; at++) {
+    const length = core.typedArrayLength(bytes);
+    const hex = randomHex(length);
+    for (let at = 0; at < length; at++) {
       bytes[at] = (nibble(stringCharCodeAt(hex, 2 * at)) << 4) | nibble(stringCharCodeAt(hex, 2 * at + 1));
     }
   }

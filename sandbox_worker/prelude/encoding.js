@@ -4,12 +4,11 @@
   "use strict";
 
   const {
-    apply, fromCharCode, isView, stringCharCodeAt, stringToLowerCase, stringSlice, toUSVString, toDictionary,
-    typedArraySubarray, typedArraySlice, typedArrayName, typedArrayLength, Uint8ArrayConstructor,
+    makeList, apply, fromCharCode, isView, stringCharCodeAt, stringToLowerCase, stringSlice, toUSVString, toDictionary,
+    typedArraySlice, typedArrayName, typedArrayLength, Uint8ArrayConstructor,
     TypeErrorConstructor, RangeErrorConstructor, requireArguments,
   } = core;
 
-  const Uint16ArrayConstructor = Uint16Array;
   const CHUNK = 8192; // code units that one call of String.fromCharCode takes
   const REPLACEMENT = 0xfffd;
 
@@ -107,10 +106,11 @@
 
   // Collects code units, and turns them into text a chunk at a time.
   function makeOutput() {
-    const units = new Uint16ArrayConstructor(CHUNK + 2);
+    const units = makeList(); // a list, since apply would ask a typed array for its length, which a script may have patched
     let text = "", used = 0;
     const flush = () => {
-      text += apply(fromCharCode, undefined, used === units.length ? units : typedArraySubarray(units, 0, used));
+      units.length = used;
+      text += apply(fromCharCode, undefined, units);
       used = 0;
     };
     return {
@@ -157,7 +157,7 @@
       output.add(REPLACEMENT);
     };
     return (bytes, output, isLast) => {
-      const end = bytes.length;
+      const end = typedArrayLength(bytes);
       for (let at = 0; at < end; ) {
         const byte = bytes[at];
         if (needed === 0) {
@@ -206,7 +206,7 @@
         }
         output.add(REPLACEMENT);
       };
-      for (let at = 0; at < bytes.length; at++) {
+      for (let at = 0, end = typedArrayLength(bytes); at < end; at++) {
         if (first < 0) {
           first = bytes[at];
           continue;
@@ -239,7 +239,7 @@
     "\x90\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\x9d\u017e\u0178";
 
   function decodeWindows1252(bytes, output) {
-    for (let at = 0; at < bytes.length; at++) {
+    for (let at = 0, end = typedArrayLength(bytes); at < end; at++) {
       const byte = bytes[at];
       output.add(byte >= 0x80 && byte <= 0x9f ? stringCharCodeAt(WINDOWS_1252, byte - 0x80) : byte);
     }

@@ -12,7 +12,7 @@
     stringSlice, stringRepeat, stringPadStart, stringPadEnd, stringIncludes, symbolToString,
     mapEntries, mapIteratorNext, setValues, setIteratorNext, isProxy, isRevoked, proxyTarget,
     identify, dataProperty, constructorName, functionBase, errorBase, quote, numberText,
-    floor, sqrt, round, fromCharCode, typedArraySlice, Uint8ArrayConstructor,
+    floor, sqrt, round, typedArraySlice, Uint8ArrayConstructor,
   } = core;
 
   const MAX_NODES = 10_000;
@@ -29,7 +29,6 @@
 
   // Has instances with this prototype shown by what `read` returns of them, since their fields are private.
   core.inspectAs = (prototype, read) => core.weakMapSet(inspectors, prototype, read);
-  core.hasInspector = (prototype) => core.weakMapHas(inspectors, prototype);
 
   core.inspect = (value, options) => {
     const context = {
@@ -355,7 +354,7 @@
         const length = core.arrayBufferByteLength(value);
         const bytes = typedArraySlice(new Uint8ArrayConstructor(value, 0, length < 50 ? length : 50), 0);
         let text = "";
-        for (let index = 0; index < bytes.length; index++) {
+        for (let index = 0; index < core.typedArrayLength(bytes); index++) {
           text += (index === 0 ? "" : " ") + stringPadStart(core.numberToString(bytes[index], 16), 2, "0");
         }
         if (length > 50) text += ` ... ${length - 50} more byte${length > 51 ? "s" : ""}`;

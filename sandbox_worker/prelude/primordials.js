@@ -14,24 +14,23 @@
   const uncurry = apply(bind, bind, [call]);
 
   const METHODS = {
-    Array: "join push sort",
-    ArrayBuffer: "slice transfer",
-    BigInt: "toString valueOf",
+    Array: "push sort",
+    ArrayBuffer: "transfer",
+    BigInt: "valueOf",
     Boolean: "valueOf",
-    Date: "getTime toISOString toString",
-    Error: "toString",
+    Date: "getTime toISOString",
     Function: "toString",
-    Map: "clear delete entries forEach get has set",
+    Map: "delete entries get has set",
     Number: "toString valueOf toFixed",
     Object: "toString",
     Promise: "then",
     RegExp: "exec",
-    Set: "add clear delete forEach has values",
+    Set: "add has values",
     String:
-      "charCodeAt codePointAt endsWith includes indexOf lastIndexOf normalize padEnd padStart repeat slice split startsWith toLowerCase toUpperCase toWellFormed trim valueOf",
+      "charCodeAt codePointAt endsWith includes indexOf lastIndexOf normalize padEnd padStart repeat slice split startsWith toLowerCase toUpperCase toWellFormed valueOf",
     Symbol: "toString valueOf",
-    WeakMap: "delete get has set",
-    WeakSet: "add delete has",
+    WeakMap: "get has set",
+    WeakSet: "add has",
   };
   for (const [kind, names] of Object.entries(METHODS)) {
     for (const name of names.split(" ")) {
@@ -60,7 +59,6 @@
     objectKeys: Object.keys,
     propertyIsEnumerable: uncurry(Object.prototype.propertyIsEnumerable),
     isArray: Array.isArray,
-    jsonParse: JSON.parse,
     jsonStringify: JSON.stringify,
     fromCharCode: String.fromCharCode,
     fromCodePoint: String.fromCodePoint,
@@ -71,7 +69,6 @@
     sqrt: Math.sqrt,
     round: Math.round,
     numberOf: Number,
-    bigintOf: BigInt,
     parseInteger: parseInt,
     parseFloating: parseFloat,
     isView: ArrayBuffer.isView,
@@ -81,7 +78,6 @@
     setIteratorNext: uncurry(getPrototypeOf(new Set().values()).next),
     errorStack: getter(Error.prototype, "stack"),
     regExpSource: getter(RegExp.prototype, "source"),
-    symbolDescription: getter(Symbol.prototype, "description"),
     arrayBufferByteLength: getter(ArrayBuffer.prototype, "byteLength"),
     dataViewByteLength: getter(DataView.prototype, "byteLength"),
     dataViewByteOffset: getter(DataView.prototype, "byteOffset"),
@@ -103,7 +99,9 @@
     Uint8ArrayConstructor: Uint8Array,
   });
 
-  const REGEXP_FLAGS = { d: "hasIndices", g: "global", i: "ignoreCase", m: "multiline", s: "dotAll", u: "unicode", v: "unicodeSets", y: "sticky" };
+  const REGEXP_FLAGS = {
+    d: "hasIndices", g: "global", i: "ignoreCase", m: "multiline", s: "dotAll", u: "unicode", v: "unicodeSets", y: "sticky",
+  };
   const flagGetters = Object.entries(REGEXP_FLAGS).map(([letter, name]) => ({ letter, read: getter(RegExp.prototype, name) }));
   core.regExpFlags = (regexp) => {
     let flags = "";
@@ -129,15 +127,19 @@
 
   // Gives a class the looks that Web IDL asks for (members enumerable, a tag) and makes it a global.
   core.defineClass = (constructor, tag = constructor.name) => {
-    makeMembersEnumerable(constructor);
-    makeMembersEnumerable(constructor.prototype);
+    core.weakSetAdd(platformPrototypes, constructor.prototype);
+    makeMembersEnumerable(constructor, ["prototype", "length", "name"]);
+    makeMembersEnumerable(constructor.prototype, ["constructor"]);
     defineProperty(constructor.prototype, Symbol.toStringTag, { __proto__: null, value: tag, configurable: true });
     core.define(constructor.name, constructor);
   };
 
-  function makeMembersEnumerable(holder) {
+  const platformPrototypes = new WeakSet();
+  core.isPlatformPrototype = (prototype) => core.weakSetHas(platformPrototypes, prototype);
+
+  function makeMembersEnumerable(holder, except) {
     for (const key of ownKeys(holder)) {
-      if (typeof key === "symbol" || ["constructor", "prototype", "length", "name"].includes(key)) continue;
+      if (typeof key === "symbol" || except.includes(key)) continue;
       defineProperty(holder, key, { __proto__: null, enumerable: true });
     }
   }

@@ -242,7 +242,8 @@
       const record = input === parsed ? base : parseWithBase(input, base);
       if (record === null) {
         const shown = core.quote(stringSlice(`${input}`, 0, 200));
-        throw new TypeErrorConstructor(base === undefined ? `${shown} is not a valid URL` : `${shown} is not a valid URL against the base ${core.quote(stringSlice(`${base}`, 0, 200))}`);
+        const against = base === undefined ? "" : ` against the base ${core.quote(stringSlice(`${base}`, 0, 200))}`;
+        throw new TypeErrorConstructor(`${shown} is not a valid URL${against}`);
       }
       this.#record = record;
     }

@@ -9,7 +9,7 @@
   const {
     makeList, encodeUtf8, decodeUtf8, fromCodePoint, fromCharCode, stringCharCodeAt, stringCodePointAt, stringSlice, stringSplit, stringIncludes,
     stringLastIndexOf, stringEndsWith, stringStartsWith, stringNormalize, stringToLowerCase, stringToUpperCase, stringPadStart,
-    numberToString, numberOf, floor, regExpExec, typedArraySubarray,
+    numberToString, numberOf, floor, regExpExec, typedArraySubarray, typedArrayLength,
   } = core;
 
   const Uint16ArrayConstructor = Uint16Array;
@@ -42,7 +42,7 @@
       if (code >= 128) while (end < text.length && stringCharCodeAt(text, end) >= 128) end++;
       const bytes = encodeUtf8(stringSlice(text, at, end));
       result += stringSlice(text, start, at);
-      for (let index = 0; index < bytes.length; index++) result += percent(bytes[index]);
+      for (let index = 0, count = typedArrayLength(bytes); index < count; index++) result += percent(bytes[index]);
       at = end - 1;
       start = end;
     }
@@ -58,10 +58,11 @@
   function percentDecode(text) {
     if (!stringIncludes(text, "%")) return text;
     const bytes = encodeUtf8(text);
+    const length = typedArrayLength(bytes);
     let written = 0;
-    for (let at = 0; at < bytes.length; at++) {
+    for (let at = 0; at < length; at++) {
       let byte = bytes[at];
-      if (byte === 0x25 && at + 2 < bytes.length) {
+      if (byte === 0x25 && at + 2 < length) {
         const high = hexValue(bytes[at + 1]), low = hexValue(bytes[at + 2]);
         if (high >= 0 && low >= 0) {
           byte = high * 16 + low;

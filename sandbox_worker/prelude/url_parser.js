@@ -5,7 +5,7 @@
 (function (core) {
   "use strict";
 
-  const { makeList, stringSlice, stringStartsWith, stringToLowerCase, regExpExec, numberOf, url } = core;
+  const { makeList, stringSlice, stringToLowerCase, regExpExec, numberOf, url } = core;
   const { C0, FRAGMENT, QUERY, SPECIAL_QUERY, PATH, USERINFO, percentEncode, parseHost } = url;
 
   const FAILURE = false, DONE = true; // what a state returns to end the parse
