@@ -1,8 +1,8 @@
 """Takes pending executions for this daemon: as many as can start, as soon as they can.
 
-Woken by a notification, by a submit on the socket, by an execution that ends, by the time of a delayed row, and as a
-fallback by the poll interval. With a backlog it waits until a quarter of the slots is free, or a few milliseconds
-have passed, so that a claim brings a batch; a lone execution is never held back.
+Woken by a notification, by a submit on the socket, by the time of a delayed row, by an end where due executions wait
+for one, and as a fallback by the poll interval. With a backlog it waits until a quarter of the slots is free, or a
+few milliseconds have passed, so that a claim brings a batch; a lone execution is never held back.
 """
 
 from __future__ import annotations
@@ -46,11 +46,17 @@ class Claims:
         self._poll_seconds = poll_seconds
         self._wake = asyncio.Event()
         self._freed = asyncio.Event()
+        self._held_back = False
         self._paused = False
 
     def wake(self) -> None:
         """There may be work."""
         self._wake.set()
+
+    def wake_held_back(self) -> None:
+        """An execution has ended, here or elsewhere: one that waited for that may go."""
+        if self._held_back:
+            self._wake.set()
 
     def slot_freed(self) -> None:
         """There may be room."""
@@ -94,8 +100,10 @@ class Claims:
         seconds = self._poll_seconds
         if self._lease.held:
             try:
-                following = await executions.next_run_in(self._database)
-                seconds = min(seconds, max(following, 0.0)) if following is not None else seconds
+                outlook = await executions.outlook(self._database)
+                self._held_back = outlook.held_back
+                if outlook.next_run_in is not None:
+                    seconds = min(seconds, max(outlook.next_run_in, 0.0))
             except StoreError:
                 seconds = min(seconds, _RETRY_SECONDS)
         try:

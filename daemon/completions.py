@@ -14,7 +14,7 @@ from uuid import UUID
 
 from daemon.errors import DatabaseUnavailable, StoreError
 from daemon.lease import Lease
-from daemon.store import dispatch
+from daemon.store import dispatch, logs
 from daemon.store.database import Pool as Database
 from daemon.store.dispatch import Claimed, Ending
 
@@ -107,6 +107,8 @@ class Completions:
 
     async def _retake(self) -> None:
         lost = list(self._lost)
+        # First their console lines: the next attempt's are numbered after them.
+        await logs.insert(self._database, [(ending.id, line) for ending in lost for line in ending.logs])
         claimed = await dispatch.retake(self._database, self._lease.daemon_id, [ending.id for ending in lost])
         del self._lost[: len(lost)]
         again = {each.id for each in claimed}

@@ -71,8 +71,11 @@ class Logbook:
 
     @contextmanager
     def follow(self, execution_id: UUID) -> Iterator[asyncio.Queue[LogLine]]:
-        """Receive the lines of an execution from now on, if it runs here."""
+        """Receive the lines of an execution that runs here: those that are not stored yet, and all from now on."""
         queue: asyncio.Queue[LogLine] = asyncio.Queue()
+        page = self._pages.get(execution_id)
+        for line in page.unstored if page else ():
+            queue.put_nowait(line)
         self._followers.setdefault(execution_id, set()).add(queue)
         try:
             yield queue

@@ -14,7 +14,7 @@ import msgspec
 
 from daemon.claims import Claims
 from daemon.dispatcher import Dispatcher
-from daemon.errors import InvalidInput, StoreError
+from daemon.errors import DatabaseUnavailable, InvalidInput, StoreError
 from daemon.execution import Task
 from daemon.ipc_server import Send
 from daemon.lease import Lease, version
@@ -34,6 +34,7 @@ from ipc.messages import (
     DaemonStatus,
     Deploy,
     Deployed,
+    Execution,
     Executions,
     Finished,
     ListExecutions,
@@ -53,6 +54,7 @@ from ipc.messages import (
 )
 
 _LOG_PAGE = 1000
+_DATABASE_RETRY_SECONDS = 0.5
 _FOLLOW_CHECK_SECONDS = 1.0
 """How often a follower looks into the database: for lines and the end of what runs on another daemon."""
 
@@ -142,17 +144,26 @@ class Requests:
     async def _wait(self, request: Wait, send: Send) -> None:
         tenant_id = await self._tenant(request.tenant)
         execution_id = _execution_id(request.execution_id)
-        execution = await executions.show(self._database, tenant_id, execution_id)
-        if execution.status not in FINAL:
-            timeout = None if request.timeout_ms is None else request.timeout_ms / 1000
-            try:
-                execution = await asyncio.wait_for(self._waiters.wait(execution_id), timeout)
-            except TimeoutError:
-                raise WaitTimeout(
-                    f"execution {execution_id} has not ended within {request.timeout_ms} ms",
-                    "it goes on; wait again by its id",
-                ) from None
+        timeout = None if request.timeout_ms is None else request.timeout_ms / 1000
+        try:
+            async with asyncio.timeout(timeout):
+                execution = await self._ended(tenant_id, execution_id)
+        except TimeoutError:
+            raise WaitTimeout(
+                f"execution {execution_id} has not ended within {request.timeout_ms} ms",
+                "it goes on; wait again by its id",
+            ) from None
         await send(Finished(request_id=request.request_id, execution=execution))
+
+    async def _ended(self, tenant_id: UUID, execution_id: UUID) -> Execution:
+        """Wait for an execution's end, and while the database is away for the database."""
+        while True:
+            try:
+                execution = await executions.show(self._database, tenant_id, execution_id)
+            except DatabaseUnavailable:
+                await asyncio.sleep(_DATABASE_RETRY_SECONDS)
+            else:
+                return execution if execution.status in FINAL else await self._waiters.wait(execution_id)
 
     async def _cancel(self, request: Cancel, send: Send) -> None:
         tenant_id = await self._tenant(request.tenant)

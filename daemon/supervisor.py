@@ -95,7 +95,7 @@ class Supervisor:
         self._completions = Completions(
             database,
             self._lease,
-            on_written=self._waiters.announce,
+            on_written=self._written,
             on_retaken=lambda claimed: self._dispatcher.start_all(claimed),
         )
         self._dispatcher = Dispatcher(self._pool, self._completions, self._logbook)
@@ -118,10 +118,20 @@ class Supervisor:
             {
                 PENDING: lambda _payload: self._claims.wake(),
                 CANCEL: lambda payload: self._dispatcher.cancel(UUID(payload)),
-                FINISHED: self._waiters.announce_text,
+                FINISHED: self._finished,
             },
             on_connect=self._look_everywhere,
         )
+
+    def _written(self, execution_ids: set[UUID]) -> None:
+        """Endings of this daemon are in the database."""
+        self._waiters.announce(execution_ids)
+        self._claims.wake_held_back()
+
+    def _finished(self, payload: str) -> None:
+        """Executions have ended, here or on another daemon."""
+        self._waiters.announce_text(payload)
+        self._claims.wake_held_back()
 
     def _look_everywhere(self) -> None:
         """After a (re)connection: whatever was notified in between was missed."""

@@ -10,7 +10,7 @@ how to read the result from it. `Exchange` follows one call through its replies.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -98,6 +98,16 @@ def method_signature(build: Callable[..., Call[R]]) -> inspect.Signature:
 def addressed(request: Request, request_id: int, tenant: str | None) -> Request:
     """Return `request` with its id, and with `tenant` where it names none of its own."""
     return msgspec.structs.replace(request, request_id=request_id, tenant=request.tenant or tenant)
+
+
+def _optional_json(name: str, value: object) -> str | None:
+    """JSON text of an argument that may be left out."""
+    if value is None:
+        return None
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{name} cannot be encoded as JSON: {error}", "give what JSON can hold") from error
 
 
 def as_json(value: object, text: str | None) -> str:
@@ -294,20 +304,20 @@ def deploy(
     script_type: messages.ScriptType = "oneoff",
     status: ScriptStatus = "active",
     description: str | None = None,
-    resource_limits_json: str | None = None,
+    resource_limits: Mapping[str, int] | None = None,
     cron_expression: str | None = None,
     http_path: str | None = None,
     http_methods: list[str] | None = None,
     event_types: list[str] | None = None,
-    metadata_json: str | None = None,
+    metadata: Mapping[str, object] | None = None,
     tags: list[str] | None = None,
     change_description: str | None = None,
     tenant: str | None = None,
 ) -> Call[messages.Deployed]:
     """Create the script `name`, or change it; unchanged source makes no new version.
 
-    :param resource_limits_json: a JSON object of limits.
-    :param metadata_json: any JSON object; it is kept with the script.
+    :param resource_limits: limits by name; those that are not named keep their value, or have their default.
+    :param metadata: what JSON can hold; it is kept with the script.
     :param cron_expression: when a `scheduled` script runs.
     :param http_path: where an `http` script answers; `http_methods`: to which methods.
     :param event_types: what an `event` script is called for.
@@ -323,12 +333,12 @@ def deploy(
         script_type=script_type,
         status=status,
         description=description,
-        resource_limits_json=resource_limits_json,
+        resource_limits_json=_optional_json("resource_limits", resource_limits),
         cron_expression=cron_expression,
         http_path=http_path,
         http_methods=http_methods,
         event_types=event_types,
-        metadata_json=metadata_json,
+        metadata_json=_optional_json("metadata", metadata),
         tags=tags,
         change_description=change_description,
     )

@@ -19,16 +19,15 @@ TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The event loop that the daemon runs on."""
+    return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.EmbeddedServer]:
     """The session's server. A test that stops it uses one of its own."""
-    # Not under pytest's folder: that is closed to others, and the server does not run as root.
-    folder = Path(tempfile.mkdtemp(prefix="jsruntime-tests-"))
-    folder.chmod(0o711)
+    folder = new_server_folder()
     server = postgres.start(folder / "data")
     try:
         yield server
@@ -71,6 +70,13 @@ async def db(dsn: str) -> AsyncIterator[database.Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+def new_server_folder() -> Path:
+    """Make a folder for a server: not under pytest's, which is closed to the user that the server runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="jsruntime-tests-"))
+    folder.chmod(0o711)
+    return folder
 
 
 def dsn_of(server: postgres.EmbeddedServer, name: str) -> str:

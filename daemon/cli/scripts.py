@@ -29,6 +29,12 @@ def _type_of(script_type: str | None, cron: str | None, http_path: str | None, e
     return script_type or next(iter(told), "oneoff")
 
 
+def _decoded(text: str | None) -> Any:
+    import msgspec
+
+    return None if text is None else msgspec.json.decode(text)
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", required=True, help="The script's name; one that exists is changed.")
@@ -66,8 +72,8 @@ def deploy(
         name,
         read_source(file),
         script_type=kind,  # type: ignore[arg-type]  # click has checked it
-        resource_limits_json=limits,
-        metadata_json=metadata,
+        resource_limits=_decoded(limits),
+        metadata=_decoded(metadata),
         **fields,
     )
     if as_json:

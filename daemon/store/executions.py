@@ -126,13 +126,23 @@ async def counts_by_status(db: Executor, tenant_id: UUID) -> dict[str, int]:
     return {row["status"]: row["executions"] for row in rows}
 
 
-async def next_run_in(db: Executor) -> float | None:
-    """Return in how many seconds the next delayed execution falls due, `None` if none is waiting.
+class Outlook(msgspec.Struct, frozen=True):
+    """What is pending. `held_back`: some are due already, and wait for a run of their script to end (or for the
+    script to be active). `next_run_in`: seconds until the next delayed one falls due, `None` without one."""
+
+    held_back: bool
+    next_run_in: float | None
+
+
+async def outlook(db: Executor) -> Outlook:
+    """Return what is pending, of all tenants.
 
     :raises DatabaseUnavailable: the database is away.
     """
     with translated():
-        return cast("float | None", await db.fetchval(_SQL["next_run_at"]))
+        row = await db.fetchrow(_SQL["outlook"])
+    assert row is not None
+    return Outlook(row["held_back"], row["next_run_in"])
 
 
 async def request_cancel(db: Executor, tenant_id: UUID, execution_id: UUID) -> ExecutionStatus:

@@ -29,11 +29,6 @@ from tests.ipc.memory_daemon import MemoryDaemon
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": True}
-
-
 class Raw:
     """A client that sends whatever bytes a test likes."""
 

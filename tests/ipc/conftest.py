@@ -10,11 +10,6 @@ from tests.ipc.memory_daemon import MemoryDaemon
 
 
 @pytest.fixture
-def anyio_backend() -> tuple[str, dict[str, bool]]:
-    return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture
 def socket_path(tmp_path: Path) -> Path:
     return tmp_path / "jsruntime.sock"
 

@@ -116,9 +116,7 @@ class MemoryDaemon:
             case "bug":
                 raise RuntimeError("secret")
             case "huge":
-                await send(
-                    messages.Submitted(request_id=request.request_id, execution_id="x" * 2**25, script_id="")
-                )
+                await send(messages.Submitted(request_id=request.request_id, execution_id="x" * 2**25, script_id=""))
         execution_id = str(uuid.uuid4())
         self.executions[execution_id] = Execution(
             id=execution_id,
@@ -134,9 +132,7 @@ class MemoryDaemon:
         )
         if (ending := ENDINGS.get(request.script or "echo")) is not None:
             self.end(execution_id, ending)
-        await send(
-            messages.Submitted(request_id=request.request_id, execution_id=execution_id, script_id=SCRIPT_ID)
-        )
+        await send(messages.Submitted(request_id=request.request_id, execution_id=execution_id, script_id=SCRIPT_ID))
         if request.wait:
             await self._finished(request.request_id, execution_id, send)
 
@@ -193,9 +189,7 @@ class MemoryDaemon:
                 raise InvalidInput("A scheduled script needs a cron expression.", field="cron_expression")
             case messages.Deploy():
                 await send(
-                    messages.Deployed(
-                        request_id=request.request_id, script_id=SCRIPT_ID, version=3, changed=True
-                    )
+                    messages.Deployed(request_id=request.request_id, script_id=SCRIPT_ID, version=3, changed=True)
                 )
             case messages.ListScripts():
                 script = Script(

@@ -50,9 +50,7 @@ async def close(client: AsyncClient | Client) -> None:
         await anyio.to_thread.run_sync(client.close)
 
 
-async def test_every_method(
-    kind: type[AsyncClient | Client], daemon: MemoryDaemon, socket_path: Path
-) -> None:
+async def test_every_method(kind: type[AsyncClient | Client], daemon: MemoryDaemon, socket_path: Path) -> None:
     client = kind(socket_path, tenant="acme")
     execution_id = await call(client, "submit", "echo", input={"a": [1, None]}, priority=3)
     execution = await call(client, "wait", execution_id)
@@ -70,9 +68,7 @@ async def test_every_method(
     await close(client)
 
 
-async def test_errors_are_typed(
-    kind: type[AsyncClient | Client], daemon: MemoryDaemon, socket_path: Path
-) -> None:
+async def test_errors_are_typed(kind: type[AsyncClient | Client], daemon: MemoryDaemon, socket_path: Path) -> None:
     client = kind(socket_path)
     with pytest.raises(errors.NotFound, match="no script missing") as caught:
         await call(client, "submit", "missing")

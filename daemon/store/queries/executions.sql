@@ -67,10 +67,11 @@ LIMIT $6;
 -- How many executions a tenant has in each status.
 SELECT status, count(*) AS executions FROM script_executions WHERE tenant_id = $1 GROUP BY status;
 
--- name: next_run_at
--- How many seconds until the next delayed execution falls due, null where none is waiting.
-SELECT EXTRACT(EPOCH FROM min(run_at) - now())::float8 FROM script_executions
-WHERE status = 'pending' AND run_at > now();
+-- name: outlook
+-- Whether executions are due that could not be claimed, and how many seconds until the next delayed one falls due.
+SELECT EXISTS (SELECT 1 FROM script_executions WHERE status = 'pending' AND run_at <= now()) AS held_back,
+       (SELECT EXTRACT(EPOCH FROM min(run_at) - now())::float8 FROM script_executions
+        WHERE status = 'pending' AND run_at > now()) AS next_run_in;
 
 -- name: lock_status
 -- The status of one execution, held until the end of the transaction.

@@ -46,7 +46,7 @@ async def test_delayed_rows_wait_for_their_time(world: World) -> None:
     await world.script()
     await world.submit(delay_ms=60_000)
     assert await world.claim() == []
-    wait = await executions.next_run_in(world.db)
+    wait = (await executions.outlook(world.db)).next_run_in
     assert wait is not None
     assert 50 < wait <= 60
     due = await world.submit()
@@ -54,7 +54,7 @@ async def test_delayed_rows_wait_for_their_time(world: World) -> None:
 
 
 async def test_nothing_delayed_means_no_next_run(world: World) -> None:
-    assert await executions.next_run_in(world.db) is None
+    assert (await executions.outlook(world.db)).next_run_in is None
 
 
 async def test_tenants_take_turns(world: World, db: Pool) -> None:

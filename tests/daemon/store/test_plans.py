@@ -78,7 +78,7 @@ async def _plans_of_the_hot_statements(world: World, connection: Connection) -> 
     await dispatch.complete(connection, world.daemon_id, [worlds.ending(row) for row in claimed])
     await executions.cancel_requested(connection, world.daemon_id)
     await executions.list_executions(connection, world.tenant_id, limit=10)
-    await executions.next_run_in(connection)
+    await executions.outlook(connection)
     await executions.submit(connection, executions.Submission(tenant_id=world.tenant_id, script="quiet"))
     await dispatch.rescue(connection, world.daemon_id, 10)
     return plans
