@@ -95,7 +95,7 @@ class Pool(WorkerEvents):
         self._start_zygote()
         await self._ready.wait()
         if self._failure:
-            raise ZygoteError(f"The JavaScript engine does not start: {self._failure}.", "Run `jsruntime doctor`.")
+            raise ZygoteError(f"The JavaScript engine does not start: {self._failure}.", "The daemon's log says more.")
 
     def close(self) -> None:
         """Kill everything and wait until it is dead. Executions that were under way are not reported any more."""
@@ -272,7 +272,7 @@ class Pool(WorkerEvents):
             return False
         self._workers[worker_id] = worker
         self._starting += 1
-        zygote.fork(worker_id, *worker.child_ends)
+        zygote.fork(worker_id, *worker.child_ends, warm_up=not self._queue)
         worker.close_child_ends()
         return True
 

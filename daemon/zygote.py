@@ -59,9 +59,9 @@ class ZygoteProcess:
         """Process id."""
         return self._process.pid
 
-    def fork(self, worker_id: int, worker_socket: int, stderr: int) -> None:
+    def fork(self, worker_id: int, worker_socket: int, stderr: int, *, warm_up: bool) -> None:
         """Ask for a worker with these two descriptors; `Forked` or `ForkFailed` answers."""
-        self._send(Fork(worker_id), (worker_socket, stderr))
+        self._send(Fork(worker_id, warm_up), (worker_socket, stderr))
 
     def kill_worker(self, worker_id: int) -> None:
         """SIGKILL a worker. Does nothing if it has been reaped."""

@@ -45,9 +45,13 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Fork(Packet, frozen=True, tag="fork"):
-    """Fork one worker. Two descriptors ride along: the worker's socket and the write end of its stderr."""
+    """Fork one worker. Two descriptors ride along: the worker's socket and the write end of its stderr.
+
+    `warm_up`: run a throw-away script before it waits. Not worth it where an execution waits for the worker.
+    """
 
     worker_id: int
+    warm_up: bool
 
 
 class Kill(Packet, frozen=True, tag="kill"):

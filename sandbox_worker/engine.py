@@ -37,6 +37,12 @@ PRELUDE_ORIGIN = "jsruntime:prelude/"
 _PLAIN_SCRIPT_TYPES = ("oneoff", "embedded")
 _RANDOM_MAX_BYTES = 65536
 
+_OUT_OF_MEMORY = "out of memory"
+"""What SpiderMonkey throws then: this string."""
+
+_MODULE_ONLY = "may only appear at top level of a module"
+"""What a script is told of an import or an export."""
+
 
 class Finish(msgspec.Struct, frozen=True):
     """How the JavaScript ended, in its own words: `error` is the JSON of `Description`, empty without one."""
@@ -136,8 +142,14 @@ class Engine:
             raise EngineError(f"the engine does not evaluate {source!r}")
 
     def _call(self, function: Root, arguments: list[Root]) -> None:
-        """Call into the prelude, which does not throw; the answer is in `_answer`."""
+        """Call into the prelude, which does not throw; the answer is in `_answer`.
+
+        :raises MemoryError: there was no memory left for it.
+        :raises EngineError: it threw all the same.
+        """
         if not self.api.call(function, arguments, self._answer):
+            if self.api.text(self._answer) == _OUT_OF_MEMORY:
+                raise MemoryError
             self.api.evaluate("(thrown) => `${thrown} ${thrown && thrown.stack}`", "start", self._subject)
             self.api.call(self._subject, [self._answer], self._answer)
             raise EngineError(f"the prelude threw {self.api.text(self._answer)}")
@@ -207,7 +219,8 @@ class Engine:
         script_error = self._description(self._subject)
         # Neither a module nor a script: the goal under which the parser came further has the better message.
         further = (script_error.line, script_error.column) > (module_error.line, module_error.column)
-        self._fail_syntax(script_error if further else module_error)
+        is_script = further and _MODULE_ONLY not in script_error.message
+        self._fail_syntax(script_error if is_script else module_error)
 
     def _start_awaiting(self, task: Execute, filename: str) -> None:
         """A plain script that is valid as a module only: it awaits at its top level."""
@@ -227,7 +240,7 @@ class Engine:
         self._call(self._bridge["definePlainGlobals"], [self._spec])
 
     def _fail_syntax(self, description: Description) -> None:
-        outcome = "memory" if description.message == "out of memory" else "syntax_error"
+        outcome = "memory" if description.message == _OUT_OF_MEMORY else "syntax_error"
         self.finish = Finish(outcome, "", msgspec.json.encode(description).decode())
 
     def _description(self, thrown: Root) -> Description:

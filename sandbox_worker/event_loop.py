@@ -12,6 +12,7 @@ def run_until_finished(engine: Engine, channel: BlockingChannel) -> Finish:
     A script that waits for a promise while no job is queued, no timer is set and no host call is under way
     can never end: that is said at once, not at its deadline.
 
+    :raises MemoryError: the script's limit is reached.
     :raises PeerGone: the supervisor is gone, so nobody wants the result.
     """
     while True:
@@ -19,7 +20,7 @@ def run_until_finished(engine: Engine, channel: BlockingChannel) -> Finish:
         if engine.finish is not None:
             return engine.finish
         if isinstance(engine.api.host_failure, MemoryError):
-            return Finish("memory", "", "")
+            raise MemoryError
         if delay_ms < 0:
             return Finish("never_settles", "", "")
         if delay_ms > 0 and channel.wait(delay_ms):

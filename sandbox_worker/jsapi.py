@@ -17,17 +17,26 @@ import os
 import sys
 import types
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sandbox_worker.elf import build_id, local_symbol_offset
+from sandbox_worker.elf import build_id
 
 _Pointer = ctypes.c_void_p
 _Word = ctypes.c_uint64
 
+
+class _Build(NamedTuple):
+    """What is not in the symbol table of a build: offsets in bytes."""
+
+    context_runtime: int  # JSContext::runtime_ and JSRuntime::selfHostedStencil: what js::UseInternalJobQueues compares
+    self_hosted_stencil: int
+    can_use_extra_threads: int  # js::gCanUseExtraThreads, a local symbol, from the library's load address
+    current_global: int  # JS::CurrentGlobalOrNull, an exported one, likewise: tells the load address
+
+
 KNOWN_BUILDS = {
-    # build id of libmozjs-136a1.so: (offset of JSContext::runtime_, of JSRuntime::selfHostedStencil), read off
-    # js::UseInternalJobQueues, whose first lines compare exactly these.
-    "be697ae9babb51f83013df66d0a6e418": (0xD8, 0x218),  # x86-64 manylinux
+    # by the build id of libmozjs-136a1.so
+    "be697ae9babb51f83013df66d0a6e418": _Build(0xD8, 0x218, 0x27A0A60, 0x1A0D230),  # manylinux, x86-64
 }
 
 # Values are NaN-boxed, the tag in the upper 17 bits (js/public/Value.h, JS_PUNBOX64).
@@ -64,19 +73,19 @@ class JsApi:
         :raises EngineError: the library is not the build this module was written for.
         """
         library_path = os.path.join(package_folder, "libmozjs-136a1.so")
-        offsets = KNOWN_BUILDS.get(build_id(library_path))
-        if offsets is None:
+        build = KNOWN_BUILDS.get(build_id(library_path))
+        if build is None:
             raise EngineError("this build of libmozjs-136a1.so is not a known one; install pythonmonkey 1.4.1 again")
         self._keep_alive: list[object] = []
         self._library = ctypes.PyDLL(library_path, mode=ctypes.RTLD_GLOBAL)
         if threads == "none":
-            self._forbid_threads(library_path)
+            self._forbid_threads(build)
         native = _import_native_module(package_folder)
         self._context = int(_Pointer.in_dll(ctypes.PyDLL(native), "GLOBAL_CX").value or 0)
         if threads == "idle":
             self._keep_threads_idle()
         self._bind()
-        self._use_internal_job_queue(*offsets)
+        self._use_internal_job_queue(build)
         self._module, self._namespace = self._root(_ROOT_OBJECT), self._root(_ROOT_OBJECT)
         self._script = self._root(_ROOT_SCRIPT)
         self._no_this, self._string = self._root(_ROOT_OBJECT), self._root(_ROOT_STRING)
@@ -88,15 +97,10 @@ class JsApi:
 
     # -- start --------------------------------------------------------------------------------------
 
-    def _forbid_threads(self, library_path: str) -> None:
-        offset = local_symbol_offset(library_path, "_ZN2js19gCanUseExtraThreadsE")
-        exported = "_ZN2JS19CurrentGlobalOrNullEP9JSContext"
-        exported_offset = local_symbol_offset(library_path, exported)
-        if offset is None or exported_offset is None:
-            raise EngineError("libmozjs-136a1.so has lost its symbol table")
-        address = ctypes.cast(getattr(self._library, exported), _Pointer).value
+    def _forbid_threads(self, build: _Build) -> None:
+        address = ctypes.cast(self._library._ZN2JS19CurrentGlobalOrNullEP9JSContext, _Pointer).value
         assert address is not None
-        flag = ctypes.c_ubyte.from_address(address - exported_offset + offset)
+        flag = ctypes.c_ubyte.from_address(address - build.current_global + build.can_use_extra_threads)
         if flag.value != 1:
             raise EngineError(f"js::gCanUseExtraThreads holds {flag.value}, not 1")
         flag.value = 0
@@ -178,15 +182,15 @@ class JsApi:
         function.restype, function.argtypes = result, arguments
         return function  # type: ignore[no-any-return]
 
-    def _use_internal_job_queue(self, runtime_offset: int, self_hosted_offset: int) -> None:
+    def _use_internal_job_queue(self, build: _Build) -> None:
         """Give the context SpiderMonkey's own promise job queue in place of pythonmonkey's, which needs asyncio.
 
         `js::UseInternalJobQueues` insists on being called before the self-hosted code is loaded, only so that
         embedders do not forget it; that pointer is hidden from it for the length of the call. A microtask then
         costs 0.13 µs, against 3.6 µs through Python.
         """
-        runtime = _Word.from_address(self._context + runtime_offset).value
-        slot = _Word.from_address(runtime + self_hosted_offset)
+        runtime = _Word.from_address(self._context + build.context_runtime).value
+        slot = _Word.from_address(runtime + build.self_hosted_stencil)
         saved, slot.value = slot.value, 0
         done = self._function("_ZN2js20UseInternalJobQueuesEP9JSContext", ctypes.c_bool, 1)(self._context)
         slot.value = saved

@@ -14,15 +14,19 @@ CPU_GRACE_SECONDS = 1
 """RLIMIT_CPU lies so far above the wall clock: it matters only where the supervisor cannot kill."""
 
 
+def forbid_core_dumps() -> None:
+    """A core dump of the zygote or of a worker would hold a tenant's data."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def apply_fixed() -> None:
-    """No core dump, no byte written to a file, few descriptors, no process.
+    """No byte written to a file, few descriptors, no process.
 
     (Root is not bound by RLIMIT_NPROC; the system-call filter is what holds there.)
     """
-    _set(resource.RLIMIT_CORE, 0)
-    _set(resource.RLIMIT_FSIZE, 0)
-    _set(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
-    _set(resource.RLIMIT_NPROC, 0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_DESCRIPTORS, _MAX_DESCRIPTORS))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def apply_for_script(base_bytes: int, memory_bytes: int, timeout_ms: int) -> None:
@@ -40,9 +44,3 @@ def release_reserve() -> None:
     """Give the worker its reserve, once the script is over."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-
-
-def _set(which: int, value: int) -> None:
-    _soft, hard = resource.getrlimit(which)
-    limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (limit, limit))

@@ -7,15 +7,10 @@ import resource
 _PAGE_BYTES = resource.getpagesize()
 
 
-def cpu_us() -> int:
-    """CPU time, user and system, in microseconds."""
+def cpu_us_and_max_rss_bytes() -> tuple[int, int]:
+    """CPU time, user and system, in microseconds; and the largest resident set so far (Linux counts it in KiB)."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return round((usage.ru_utime + usage.ru_stime) * 1_000_000)
-
-
-def max_rss_bytes() -> int:
-    """The largest resident set that the process has had (Linux counts it in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round((usage.ru_utime + usage.ru_stime) * 1_000_000), usage.ru_maxrss * 1024
 
 
 def data_bytes() -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import time
 from typing import NoReturn
 
 import msgspec
@@ -37,18 +35,24 @@ export default {
   },
 };
 """
+"""Run in the zygote: what it compiles and caches, every fork has."""
+
+_LIGHT_WARM_UP = "export default { async run(input) { await null; return { a: [input] }; } };"
+"""Run in each worker: the pages that any run writes to are copied before somebody waits for them."""
 
 _encoder = msgspec.msgpack.Encoder()
 _task_decoder = msgspec.msgpack.Decoder(Execute)
 
 
-def main(engine: Engine, zygote_pid: int) -> NoReturn:
-    """Live this worker's life. Runs in the fork, with its socket and its standard error in place; never returns."""
+def main(engine: Engine, zygote_pid: int, base_bytes: int, warm_up: bool) -> NoReturn:
+    """Live this worker's life. Runs in the fork, with its socket and its standard error in place; never returns.
+
+    `base_bytes` is the data memory of an engine that has run nothing: a script's limit is counted from there.
+    """
     code = EXIT_ENGINE_FAILED
     try:
-        confine.confine(zygote_pid)
-        confine.name_process("jsruntime-worker")
-        code = _live(engine)
+        confine.confine_worker(zygote_pid)
+        code = _live(engine, base_bytes, warm_up)
     except confine.ConfinementError as failure:
         os.write(2, f"the sandbox could not be built: {failure}\n".encode())
         code = EXIT_CONFINEMENT_FAILED
@@ -60,43 +64,47 @@ def main(engine: Engine, zygote_pid: int) -> NoReturn:
         os._exit(code)
 
 
-def _live(engine: Engine) -> int:
-    channel = BlockingChannel(socket.socket(fileno=confine.WORKER_SOCKET), _MAX_TASK_BYTES)
+def _live(engine: Engine, base_bytes: int, warm_up: bool) -> int:
+    channel = BlockingChannel(confine.WORKER_SOCKET, _MAX_TASK_BYTES)
     engine.api.reseed_random()
-    warm_up(engine)
-    base_bytes = usage.data_bytes()
-    channel.send(_encoder.encode(WorkerReady(usage.cpu_us(), usage.max_rss_bytes())))
+    if warm_up:
+        _run_throw_away(engine, channel, _LIGHT_WARM_UP)
+    channel.send(_encoder.encode(WorkerReady(*usage.cpu_us_and_max_rss_bytes())))
     task = _task_decoder.decode(channel.receive())
-    channel.send(_encoder.encode(_execute(engine, channel, task, base_bytes)))
+    rlimits.apply_for_script(base_bytes, task.memory_bytes, task.timeout_ms)
+    channel.send(_encoder.encode(_execute(engine, channel, task)))
     return 0
 
 
-def warm_up(engine: Engine) -> None:
-    """Run a throw-away script, so that the pages a run touches are copied before anybody waits for them."""
-    task = Execute("", "", "warm-up.js", "", "oneoff", "", 0, 0, _WARM_UP, '{"a":1,"b":[1]}', 1000, 0, 0, 0)
-    engine.finish = None
-    engine.start(task, task.script_name)
-    while engine.finish is None:
-        engine.turn()
-    result_of(engine.finish, task.script_name, task.source, 1000)
+def warm_up_zygote(engine: Engine) -> None:
+    """Have the engine compile and cache what most scripts use. Leaves nothing behind that a script could see."""
+    unused = BlockingChannel(0, 0)
+    for source in (_WARM_UP, _LIGHT_WARM_UP) * 3:
+        _run_throw_away(engine, unused, source)
+
+
+def _run_throw_away(engine: Engine, channel: BlockingChannel, source: str) -> None:
+    task = Execute("", "", "warm-up.js", "", "oneoff", "", 0, 0, source, '{"a":1,"b":[1]}', 1000, 0, 1000, 0)
+    task = _task_decoder.decode(_encoder.encode(task))
+    _encoder.encode(_execute(engine, channel, task))
     engine.restart()
 
 
-def _execute(engine: Engine, channel: BlockingChannel, task: Execute, base_bytes: int) -> Result:
+def _execute(engine: Engine, channel: BlockingChannel, task: Execute) -> Result:
+    """Run one script to its end. Nothing is sent but its console lines."""
     console = StreamedConsole(engine, channel, task.log_bytes)
     engine.console = console
-    started = time.monotonic()
-    rlimits.apply_for_script(base_bytes, task.memory_bytes, task.timeout_ms)
+    startup_ms = 0.0
     filename = source_filename(task.script_name)
     try:
         engine.start(task, filename)
-        startup_ms = (time.monotonic() - started) * 1000
+        startup_ms = engine.elapsed_ms()
         finish = run_until_finished(engine, channel)
         rlimits.release_reserve()
         result = result_of(finish, filename, task.source, task.output_bytes)
     except MemoryError:
         rlimits.release_reserve()
-        startup_ms, result = 0.0, Result("memory")
+        result = Result("memory")
     return msgspec.structs.replace(result, startup_ms=startup_ms, log_dropped_bytes=console.dropped_bytes)
 
 

@@ -120,7 +120,7 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise _from_server(error) from error
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise _from_client(error) from error
     except (OSError, TimeoutError) as error:
         raise DatabaseUnavailable(
@@ -175,7 +175,7 @@ def _from_server(error: asyncpg.PostgresError) -> StoreError:
     return StoreError(f"The database reports: {message}", hint)
 
 
-def _from_client(error: asyncpg.InterfaceError) -> StoreError:
+def _from_client(error: Exception) -> StoreError:
     # A value that asyncpg cannot encode; a DataError is an InterfaceError there.
     if isinstance(error, ValueError):
         return InvalidInput(_sentence(str(error)))

@@ -23,11 +23,13 @@
   const abortSignal = getOwnPropertyDescriptor(AbortController.prototype, "signal").get;
   const reflectParse = Reflect.parse;
 
+  const MAX_MESSAGE_CHARS = 4096, MAX_STACK_CHARS = 32768;
   const MAX_OUTPUT_DEPTH = 500; // PostgreSQL's jsonb and the supervisor's decoder both stop somewhere above
   const ABORT_LEAD_MS = 100; // ctx.signal aborts so long before the deadline, or a tenth of the time if less
   const HANDLERS = { __proto__: null, oneoff: "run", embedded: "run", scheduled: "scheduled", http: "fetch", event: "event" };
 
   let finished = false;
+  let plainPending = null; // what a plain script gave to ctx.waitUntil
   const unhandled = new Map(); // promise → reason, of rejections that nobody listens to yet
 
   // -- endings ----------------------------------------------------------------------------------
@@ -85,7 +87,14 @@
       shown.name = "";
       shown.message = textOf(thrown);
     }
+    shown.message = cut(shown.message, MAX_MESSAGE_CHARS);
+    if (shown.stack !== undefined) shown.stack = cut(shown.stack, MAX_STACK_CHARS);
     return stringify(shown);
+  }
+
+  // JSON.stringify reserves a dozen bytes a character: a huge message must not become an out of memory.
+  function cut(text, length) {
+    return text.length > length ? apply(slice, text, [0, length]) : text;
   }
 
   function fail(thrown) {
@@ -208,6 +217,11 @@
     const context = makeContext(spec, pending);
     const env = freeze(create(null));
     const value = apply(handler.method, handler.self, [spec.input, env, context]);
+    succeedWhenNonePend(value, pending);
+  }
+
+  // The output is `value`, awaited, once nothing that was given to ctx.waitUntil is pending any more.
+  function succeedWhenNonePend(value, pending) {
     settle(value, (output) => {
       pending.whenNone = () => succeed(output);
       if (--pending.count === 0) succeed(output);
@@ -258,18 +272,18 @@
     // A plain script has no handler to be called with arguments: they are globals.
     definePlainGlobals(specJson) {
       const spec = parse(specJson);
-      const pending = { count: 1, whenNone: () => {} };
+      plainPending = { count: 1, whenNone: () => {} };
       core.define("input", spec.input);
       core.define("env", freeze(create(null)));
-      core.define("ctx", makeContext(spec, pending));
+      core.define("ctx", makeContext(spec, plainPending));
     },
     // A plain script with top-level await was rewritten: its last expression is the default export.
     startValueOf(namespace, evaluation) {
-      settle(evaluation, () => settle(namespace.default, succeed, fail), fail);
+      settle(evaluation, () => succeedWhenNonePend(namespace.default, plainPending), fail);
     },
     // `value` is what a plain script's last expression came to.
     startValue(value) {
-      settle(value, succeed, fail);
+      succeedWhenNonePend(value, plainPending);
     },
     fail,
     restart() {
