@@ -58,7 +58,7 @@ class SocketConfig(_Section, frozen=True, kw_only=True):
 class PoolConfig(_Section, frozen=True, kw_only=True):
     """`[pool]`. `max_running` bounds the executions at a time, `spares` the warm workers that wait."""
 
-    max_running: int = max(8, 4 * (os.cpu_count() or 1))
+    max_running: int = max(16, 4 * (os.cpu_count() or 1))
     spares: int = max(4, 2 * (os.cpu_count() or 1))
 
 

@@ -272,7 +272,9 @@ class Pool(WorkerEvents):
             return False
         self._workers[worker_id] = worker
         self._starting += 1
-        zygote.fork(worker_id, *worker.child_ends, warm_up=not self._queue)
+        # Under load a worker is used as soon as it is there: a warm-up would only double its work.
+        loaded = bool(self._queue) or len(self._jobs) > self._config.max_running // 2
+        zygote.fork(worker_id, *worker.child_ends, warm_up=not loaded)
         worker.close_child_ends()
         return True
 

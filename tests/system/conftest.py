@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import asyncpg
 import pytest
@@ -74,6 +75,13 @@ class RunningDaemon:
         await self._reading
         return code
 
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
     def client(self) -> AsyncClient:
         """A client of this daemon, to be entered."""
         return AsyncClient(self.socket)
@@ -89,10 +97,8 @@ async def tenant(db: database.Pool) -> str:
 @pytest.fixture
 async def daemon(tmp_path: Path, dsn: str, tenant: str) -> AsyncIterator[RunningDaemon]:
     """A daemon that serves."""
-    running = RunningDaemon(tmp_path, dsn)
-    await running.start()
-    yield running
-    await running.kill()
+    async with RunningDaemon(tmp_path, dsn) as running:
+        yield running
 
 
 @pytest.fixture
@@ -118,9 +124,6 @@ async def shared_client(postgres_server: postgres.EmbeddedServer, migrated_templ
         db = await database.open_pool(dsn, min_size=1, max_size=1)
         await tenants.ensure_default(db, "default")
         await db.close()
-        running = RunningDaemon(folder, dsn)
-        await running.start()
-        async with running.client() as client:
+        async with RunningDaemon(folder, dsn) as running, running.client() as client:
             yield client
-        await running.kill()
     shutil.rmtree(folder)

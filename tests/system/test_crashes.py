@@ -115,21 +115,19 @@ async def test_an_execution_that_takes_three_daemons_with_it_is_given_up(
 async def test_a_frozen_daemon_loses_its_lease_and_its_late_result_is_refused(
     daemon: RunningDaemon, client: AsyncClient, tmp_path: Path, sql: Connection
 ) -> None:
-    execution_id = await _started(client, WAIT.replace("input.ms", "ctx.attempt > 1 ? 0 : 500"))
+    execution_id = await _started(client, WAIT.replace("input.ms", "ctx.attempt > 1 ? 0 : 3000"))
     daemon.process.send_signal(signal.SIGSTOP)
-    other = RunningDaemon(tmp_path, daemon.dsn, name="other")
-    await other.start()
-    async with other.client() as client_of_other:
-        execution = await client_of_other.wait(execution_id)
-    assert (execution.status, execution.attempt, execution.output_json) == ("completed", 2, "2")
-    daemon.process.send_signal(signal.SIGCONT)
-    await daemon.logged(b"its result came too late")
-    row = await sql.fetchrow("SELECT attempt, output FROM script_executions WHERE id = $1", UUID(execution_id))
-    assert row is not None
-    assert tuple(row) == (2, "2")
-    await daemon.logged(b"serving again, as daemon")
-    assert (await client.submit_and_wait(source=ECHO)).status == "completed"
-    await other.kill()
+    async with RunningDaemon(tmp_path, daemon.dsn, name="other") as other:
+        async with other.client() as client_of_other:
+            execution = await client_of_other.wait(execution_id)
+        assert (execution.status, execution.attempt, execution.output_json) == ("completed", 2, "2")
+        daemon.process.send_signal(signal.SIGCONT)
+        await daemon.logged(b"its result came too late")
+        row = await sql.fetchrow("SELECT attempt, output FROM script_executions WHERE id = $1", UUID(execution_id))
+        assert row is not None
+        assert tuple(row) == (2, "2")
+        await daemon.logged(b"serving again, as daemon")
+        assert (await client.submit_and_wait(source=ECHO)).status == "completed"
 
 
 @pytest.fixture

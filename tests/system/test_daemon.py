@@ -88,34 +88,30 @@ async def test_rows_inserted_with_plain_sql_all_run_each_in_a_process_of_its_own
 async def test_an_inserted_row_starts_without_waiting_for_the_poll(
     tmp_path: Any, dsn: str, tenant: str, sql: Connection, finishes: Finishes
 ) -> None:
-    daemon = RunningDaemon(tmp_path, dsn, poll_seconds=3600, lease_seconds=3600)
-    await daemon.start()
-    async with daemon.client() as client:
+    unhurried = RunningDaemon(tmp_path, dsn, poll_seconds=3600, lease_seconds=3600)
+    async with unhurried, unhurried.client() as client:
         await client.deploy("echo", ECHO)
         await client.submit_and_wait("echo")
         await sql.execute(INSERT, "echo", 1)
         await finishes.until("SELECT count(*) = 2 FROM script_executions WHERE status = 'completed'")
-    await daemon.kill()
 
 
 async def test_max_concurrent_runs_holds_across_two_daemons(
     tmp_path: Any, daemon: RunningDaemon, client: AsyncClient, sql: Connection, finishes: Finishes
 ) -> None:
-    other = RunningDaemon(tmp_path, daemon.dsn, name="other")
-    await other.start()
-    await client.deploy("slow", WAIT, resource_limits={"max_concurrent_runs": 3})
-    await sql.execute("UPDATE scripts SET source = replace(source, 'input.ms', '20') WHERE name = 'slow'")
-    await sql.execute(INSERT, "slow", 60)
-    await finishes.until("SELECT count(*) = 60 FROM script_executions WHERE status = 'completed'")
-    overlap = await sql.fetchval(
-        """SELECT max(n) FROM (
-               SELECT (SELECT count(*) FROM script_executions AS b
-                       WHERE b.started_at <= a.started_at AND b.completed_at > a.started_at) AS n
-               FROM script_executions AS a) AS counted"""
-    )
-    assert overlap <= 3
-    assert await sql.fetchval("SELECT count(DISTINCT daemon_id) FROM script_executions") == 2
-    await other.kill()
+    async with RunningDaemon(tmp_path, daemon.dsn, name="other"):
+        await client.deploy("slow", WAIT, resource_limits={"max_concurrent_runs": 3})
+        await sql.execute("UPDATE scripts SET source = replace(source, 'input.ms', '20') WHERE name = 'slow'")
+        await sql.execute(INSERT, "slow", 60)
+        await finishes.until("SELECT count(*) = 60 FROM script_executions WHERE status = 'completed'")
+        overlap = await sql.fetchval(
+            """SELECT max(n) FROM (
+                   SELECT (SELECT count(*) FROM script_executions AS b
+                           WHERE b.started_at <= a.started_at AND b.completed_at > a.started_at) AS n
+                   FROM script_executions AS a) AS counted"""
+        )
+        assert overlap <= 3
+        assert await sql.fetchval("SELECT count(DISTINCT daemon_id) FROM script_executions") == 2
 
 
 async def test_priority_and_run_at_decide_what_starts_first(
@@ -323,12 +319,10 @@ async def test_a_second_sigterm_stops_at_once_and_the_next_daemon_runs_it_again(
     await daemon.logged(b"stopping: 1 ")
     daemon.process.send_signal(signal.SIGTERM)
     assert await daemon.process.wait() == 0
-    following = RunningDaemon(tmp_path, daemon.dsn, name="following")
-    await following.start()
-    async with following.client() as client:
-        execution = await client.wait(execution_id)
-    assert (execution.status, execution.output_json) == ("completed", "2")
-    await following.kill()
+    async with RunningDaemon(tmp_path, daemon.dsn, name="following") as following:
+        async with following.client() as client:
+            execution = await client.wait(execution_id)
+        assert (execution.status, execution.output_json) == ("completed", "2")
 
 
 async def test_status_tells_what_the_daemon_does(daemon: RunningDaemon, client: AsyncClient) -> None:
