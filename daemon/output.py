@@ -7,7 +7,10 @@ import re
 import msgspec
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_LONE_SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+# An escaped backslash, a pair of surrogates, or a surrogate alone: the first two are only stepped over.
+_SURROGATE = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<alone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 class NotJsonError(Exception):
@@ -21,13 +24,11 @@ class NotStorableError(Exception):
 def storable_json(text: str) -> str:
     """Return `text` with lone surrogates replaced by U+FFFD, as `TextEncoder` and the URL standard do.
 
-    `JSON.stringify` writes a surrogate as an escape only where it is alone, so every escaped one is replaced.
-
     :raises NotJsonError: it is no JSON document.
     :raises NotStorableError: it holds a NUL character.
     """
     if "\\u" in text:
-        text = _LONE_SURROGATE.sub(lambda match: match[1] + "\\ufffd", text)
+        text = _SURROGATE.sub(lambda match: "\\ufffd" if match["alone"] else match[0], text)
     try:
         msgspec.json.decode(text)
     except Exception as failure:  # RecursionError and UnicodeError are no MsgspecError
