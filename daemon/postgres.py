@@ -237,8 +237,16 @@ def _serves(process: psutil.Process, data_dir: Path) -> bool:
     return (
         process.name().startswith("postgres")
         and process.status() != psutil.STATUS_ZOMBIE
-        and Path(process.cwd()) == data_dir
+        and _works_in(process, data_dir)
     )
+
+
+def _works_in(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        return Path(process.cwd()) == data_dir
+    except psutil.AccessDenied:
+        # Root without CAP_SYS_PTRACE, as in many containers. A postmaster's command line names the directory.
+        return str(data_dir) in process.cmdline()
 
 
 def _clear_remains(data_dir: Path, socket_dir: Path) -> None:

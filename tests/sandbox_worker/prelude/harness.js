@@ -15,6 +15,11 @@
     return writeLog(level, text);
   };
 
+  // A test that counts milliseconds stops the clock: the machine may be busy.
+  const readClock = host.monotonicMs;
+  let stoppedAt = null;
+  host.monotonicMs = () => (stoppedAt === null ? readClock() : String(stoppedAt));
+
   class AssertionError extends Error {
     get name() {
       return "AssertionError";
@@ -69,6 +74,13 @@
       core,
       host,
       log,
+      stopClock() {
+        stoppedAt = Number(readClock());
+        return stoppedAt;
+      },
+      startClock() {
+        stoppedAt = null;
+      },
       // Runs what is due up to `now`, in the order of the timers' deadlines.
       runTimers(now) {
         let count = 0;
