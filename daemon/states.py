@@ -16,28 +16,22 @@ from __future__ import annotations
 from typing import Literal
 
 from ipc.messages import ExecutionStatus
+from ipc.worker_messages import Outcome as WorkerOutcome
 
-Outcome = Literal[
-    "ok",
-    "exception",
-    "syntax_error",
-    "no_handler",
-    "never_settles",
-    "unhandled_rejection",
-    "invalid_output",
-    "output_size",
-    "stack_overflow",
-    "memory",
-    "wall_time",
-    "cpu_time",
-    "sandbox_violation",
-    "crashed",
-    "cancelled",
-    "worker_lost",
-    "protocol",
-    "invalid_limits",
-]
-"""How an execution ended. The first ten are what a worker itself can say (`ipc.worker_messages.Outcome`)."""
+Outcome = (
+    WorkerOutcome
+    | Literal[
+        "wall_time",
+        "cpu_time",
+        "sandbox_violation",
+        "crashed",
+        "cancelled",
+        "worker_lost",
+        "protocol",
+        "invalid_limits",
+    ]
+)
+"""How an execution ended. What a worker itself can say, and what only the supervisor knows."""
 
 FINAL: frozenset[ExecutionStatus] = frozenset({"completed", "failed", "timeout", "cancelled"})
 

@@ -180,7 +180,8 @@ BEGIN
     FOR round IN 1..3 LOOP
         picked := jsruntime_candidates(remaining, skipped, moment);
         EXIT WHEN cardinality(picked) = 0;
-        RETURN QUERY SELECT * FROM jsruntime_start(daemon, 'pending', picked, moment);
+        -- Started now, not at `moment`: an end that made room for one of them may be later than that.
+        RETURN QUERY SELECT * FROM jsruntime_start(daemon, 'pending', picked, clock_timestamp());
         GET DIAGNOSTICS started = ROW_COUNT;
         EXIT WHEN started = cardinality(picked);
         remaining := remaining - started;

@@ -8,7 +8,8 @@ import time
 import msgspec
 
 from ipc.worker_messages import Execute
-from sandbox_worker.jsapi import EngineError, HostFunction, JsApi, Root, Threads
+from sandbox_worker.jsapi import HostFunction, JsApi, Root
+from sandbox_worker.spidermonkey import EngineError, Threads
 
 PRELUDE = (
     "primordials",

@@ -1,43 +1,24 @@
-"""SpiderMonkey's C++ API, called through ctypes: the only module that loads pythonmonkey.
+"""SpiderMonkey's C++ API, called through ctypes.
 
-pythonmonkey brings the engine and starts it; none of its bridge between Python and JavaScript is used. Every call
-here goes to a symbol that `libmozjs-136a1.so` of pythonmonkey 1.4.1 exports, so that no Python object ever
-exists inside the engine: a script that walks everything it can reach finds JavaScript only.
+None of pythonmonkey's bridge between Python and JavaScript is used. Every call here goes to a symbol that the
+library exports, so that no Python object ever exists inside the engine: a script that walks everything it can reach
+finds JavaScript only.
 
-The few facts that are not in the symbol table (layout of `CompileOptions`, of a rooted cell, of a `Value`, and where
-the runtime keeps its self-hosted code) hold for this build only, which is why the version is pinned and
-`KNOWN_BUILDS` is checked before anything is written.
+The layout of `CompileOptions`, of a rooted cell and of a `Value` is that of this build only; `spidermonkey` has checked
+that it is the one before anything here runs.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
-import os
-import sys
-import types
 from collections.abc import Callable
-from typing import Literal, NamedTuple
 
-from sandbox_worker.elf import build_id
+from sandbox_worker import spidermonkey
+from sandbox_worker.spidermonkey import EngineError, Threads
 
 _Pointer = ctypes.c_void_p
 _Word = ctypes.c_uint64
 
-
-class _Build(NamedTuple):
-    """What is not in the symbol table of a build: offsets in bytes."""
-
-    context_runtime: int  # JSContext::runtime_ and JSRuntime::selfHostedStencil: what js::UseInternalJobQueues compares
-    self_hosted_stencil: int
-    can_use_extra_threads: int  # js::gCanUseExtraThreads, a local symbol, from the library's load address
-    current_global: int  # JS::CurrentGlobalOrNull, an exported one, likewise: tells the load address
-
-
-KNOWN_BUILDS = {
-    # by the build id of libmozjs-136a1.so
-    "be697ae9babb51f83013df66d0a6e418": _Build(0xD8, 0x218, 0x27A0A60, 0x1A0D230),  # manylinux, x86-64
-}
 
 # Values are NaN-boxed, the tag in the upper 17 bits (js/public/Value.h, JS_PUNBOX64).
 _TAG_SHIFT = 47
@@ -50,16 +31,8 @@ _ROOT_OBJECT, _ROOT_SCRIPT, _ROOT_STRING, _ROOT_VALUE = 3, 4, 6, 14
 
 _JSGC_MAX_BYTES = 0
 
-Threads = Literal["none", "idle", "working"]
-"""The engine's helper threads. A fork loses them, so before a fork there must be none (the engine is told so
-before it starts) or they must never be given work; a process that does not fork may have them work."""
-
 HostFunction = Callable[..., str]
 """What JavaScript may call: takes strings, returns a string, must not raise."""
-
-
-class EngineError(Exception):
-    """The engine could not be loaded, or refused a call that has to work."""
 
 
 class JsApi:
@@ -70,22 +43,11 @@ class JsApi:
 
         `package_folder` holds `pythonmonkey.so` and `libmozjs-136a1.so`.
 
-        :raises EngineError: the library is not the build this module was written for.
+        :raises EngineError: the library is not a build that is known.
         """
-        library_path = os.path.join(package_folder, "libmozjs-136a1.so")
-        build = KNOWN_BUILDS.get(build_id(library_path))
-        if build is None:
-            raise EngineError("this build of libmozjs-136a1.so is not a known one; install pythonmonkey 1.4.1 again")
+        self._library, self._context = spidermonkey.start(package_folder, threads)
         self._keep_alive: list[object] = []
-        self._library = ctypes.PyDLL(library_path, mode=ctypes.RTLD_GLOBAL)
-        if threads == "none":
-            self._forbid_threads(build)
-        native = _import_native_module(package_folder)
-        self._context = int(_Pointer.in_dll(ctypes.PyDLL(native), "GLOBAL_CX").value or 0)
-        if threads == "idle":
-            self._keep_threads_idle()
         self._bind()
-        self._use_internal_job_queue(build)
         self._module, self._namespace = self._root(_ROOT_OBJECT), self._root(_ROOT_OBJECT)
         self._script = self._root(_ROOT_SCRIPT)
         self._no_this, self._string = self._root(_ROOT_OBJECT), self._root(_ROOT_STRING)
@@ -94,16 +56,6 @@ class JsApi:
         self._set_gc_parameter(self._context, _JSGC_MAX_BYTES, 0xFFFFFFFF)
         self._set_gc_callback(self._context, None, None)
         self._set_finalization_callback(self._context, None, None)
-
-    # -- start --------------------------------------------------------------------------------------
-
-    def _forbid_threads(self, build: _Build) -> None:
-        address = ctypes.cast(self._library._ZN2JS19CurrentGlobalOrNullEP9JSContext, _Pointer).value
-        assert address is not None
-        flag = ctypes.c_ubyte.from_address(address - build.current_global + build.can_use_extra_threads)
-        if flag.value != 1:
-            raise EngineError(f"js::gCanUseExtraThreads holds {flag.value}, not 1")
-        flag.value = 0
 
     def _bind(self) -> None:
         bind = self._function
@@ -181,35 +133,6 @@ class JsApi:
         function = getattr(self._library, symbol)
         function.restype, function.argtypes = result, arguments
         return function  # type: ignore[no-any-return]
-
-    def _use_internal_job_queue(self, build: _Build) -> None:
-        """Give the context SpiderMonkey's own promise job queue in place of pythonmonkey's, which needs asyncio.
-
-        `js::UseInternalJobQueues` insists on being called before the self-hosted code is loaded, only so that
-        embedders do not forget it; that pointer is hidden from it for the length of the call. A microtask then
-        costs 0.13 µs, against 3.6 µs through Python.
-        """
-        runtime = _Word.from_address(self._context + build.context_runtime).value
-        slot = _Word.from_address(runtime + build.self_hosted_stencil)
-        saved, slot.value = slot.value, 0
-        done = self._function("_ZN2js20UseInternalJobQueuesEP9JSContext", ctypes.c_bool, 1)(self._context)
-        slot.value = saved
-        if not saved or not done:
-            raise EngineError("SpiderMonkey refused its internal job queue")
-
-    def _keep_threads_idle(self) -> None:
-        boolean = [_Pointer, ctypes.c_bool]
-        for symbol in (
-            "_Z36JS_SetOffthreadIonCompilationEnabledP9JSContextb",
-            "_Z41JS_SetOffthreadBaselineCompilationEnabledP9JSContextb",
-            "_Z28JS_SetParallelParsingEnabledP9JSContextb",
-        ):
-            self._function_with(symbol, None, list(boolean))(self._context, False)
-        self._function_with(
-            "_ZN2JS27SetHelperThreadTaskCallbackEPFvPNS_16HelperThreadTaskEEmm",
-            None,
-            [_Pointer, ctypes.c_size_t, ctypes.c_size_t],
-        )(None, 0, 524288)
 
     # -- values -------------------------------------------------------------------------------------
 
@@ -433,41 +356,3 @@ Root = _Root
 
 _NATIVE = ctypes.PYFUNCTYPE(ctypes.c_bool, _Pointer, ctypes.c_uint, ctypes.POINTER(_Word))
 _TRACKER = ctypes.PYFUNCTYPE(None, _Pointer, ctypes.c_bool, _Pointer, ctypes.c_int, _Pointer)
-
-
-def preload(package_folder: str) -> None:
-    """Map the engine's libraries without starting it: forks share their relocations (mode `fork_first`)."""
-    for name in ("libmozjs-136a1.so", "pythonmonkey.so"):
-        ctypes.PyDLL(os.path.join(package_folder, name), mode=ctypes.RTLD_GLOBAL)
-
-
-class _IdleEvent:
-    """Stands in for `asyncio.Event`, of which pythonmonkey makes one at start and which nothing here ever waits for."""
-
-    def set(self) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def is_set(self) -> bool:
-        return True
-
-
-def _import_native_module(package_folder: str) -> str:
-    """Import `pythonmonkey.pythonmonkey` without the package's own Python, and return the library's path.
-
-    The package would build a Node-like global that hands scripts `python.eval`. asyncio and inspect, of which the
-    native module asks for a name each, are stood in for: without them a fork copies a third fewer mappings.
-    """
-    stand_ins: dict[str, dict[str, object]] = {
-        "pythonmonkey": {"__path__": [package_folder], "simpleUncaughtExceptionHandler": lambda *_: None},
-        "asyncio": {"Event": _IdleEvent},
-        "inspect": {},
-    }
-    for name, attributes in stand_ins.items():
-        module = types.ModuleType(name)
-        module.__dict__.update(attributes)
-        sys.modules.setdefault(name, module)
-    native = importlib.import_module("pythonmonkey.pythonmonkey")
-    path = native.__file__
-    assert path is not None
-    return path

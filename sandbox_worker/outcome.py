@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from ipc.worker_messages import Outcome, Result, ScriptError
 from sandbox_worker.engine import PRELUDE_ORIGIN, Description, Finish, describe
@@ -11,21 +12,7 @@ MAX_MESSAGE_CHARS = 4096
 MAX_STACK_FRAMES = 30
 _MAX_FRAME_CHARS = 300
 
-_OUTCOMES: dict[str, Outcome] = {
-    name: name
-    for name in (
-        "ok",
-        "exception",
-        "syntax_error",
-        "no_handler",
-        "never_settles",
-        "unhandled_rejection",
-        "invalid_output",
-        "output_size",
-        "stack_overflow",
-        "memory",
-    )
-}
+_OUTCOMES: dict[str, Outcome] = {name: name for name in get_args(Outcome)}
 
 _FRAME = re.compile(r"^(?P<function>[^@]*)@(?P<file>.*):(?P<line>\d+):(?P<column>\d+)$")
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from sandbox_worker.engine import Engine
-from sandbox_worker.jsapi import EngineError
+from sandbox_worker.spidermonkey import EngineError
 
 _DEADLINE_MS = 10_000
 _EXPECTED = "3000000 20000 1818990208"

@@ -32,8 +32,8 @@ from ipc.worker_messages import (
 )
 from sandbox_worker import confine, huge_text, usage, worker
 from sandbox_worker.engine import Engine
-from sandbox_worker.jsapi import EngineError, preload
 from sandbox_worker.self_test import self_test
+from sandbox_worker.spidermonkey import EngineError, preload
 
 MODES: tuple[EngineMode, ...] = ("threadless", "offthread_disabled", "fork_first")
 """The ways to have a working engine in a fork, best first."""

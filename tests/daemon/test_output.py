@@ -25,7 +25,7 @@ def test_a_document_passes_unchanged_or_has_a_nul(document: object) -> None:
         assert "\\u0000" in text
 
 
-@given(st.text(st.characters(), max_size=20), st.sampled_from(["\\ud800", "\\uDFFF", "\\udbff"]), st.integers(0, 4))
+@given(st.text(max_size=20), st.sampled_from(["\\ud800", "\\uDFFF", "\\udbff"]), st.integers(0, 4))
 def test_a_lone_surrogate_becomes_u_fffd_and_an_escaped_backslash_is_none(
     before: str, escape: str, slashes: int
 ) -> None:

@@ -39,12 +39,23 @@ async def _pids(pool: Pool) -> tuple[int, int]:
     return pool.stats().zygote_pid, worker
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into a process that is not dumpable")
 async def test_no_host_path_and_no_environment_is_in_a_worker(pool: Pool) -> None:
     for pid in await _pids(pool):
         assert _proc(pid, "environ").strip(b"\0") == b""
         assert _proc(pid, "cmdline").strip(b"\0") == b"jsruntime: zygote"
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into any process")
+async def test_the_user_of_the_daemon_may_not_look_into_a_worker(pool: Pool) -> None:
+    for pid in await _pids(pool):
+        with pytest.raises(PermissionError):
+            _proc(pid, "environ")
+        with pytest.raises(PermissionError):
+            os.listdir(f"/proc/{pid}/fd")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into a process that is not dumpable")
 async def test_a_worker_has_its_socket_and_the_standard_descriptors_only(pool: Pool) -> None:
     _zygote, worker = await _pids(pool)
     links = {name: os.readlink(f"/proc/{worker}/fd/{name}") for name in sorted(os.listdir(f"/proc/{worker}/fd"))}
