@@ -30,6 +30,11 @@ SCENARIOS: dict[str, type[Scenario]] = {
 
 RATIOS = (
     (
+        "a fork that runs a script, code in huge pages against small ones, time",
+        "fork, trivial script, exit; code in huge pages, p50",
+        "fork, trivial script, exit; code in small pages, p50",
+    ),
+    (
         "a Node process against a recorded execution, latency",
         "node -e, spawn to exit, p50",
         "socket, recorded, submit to stored result, p50",
