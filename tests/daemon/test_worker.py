@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 
@@ -166,6 +167,34 @@ async def test_numbers_that_a_worker_made_up_are_held_within_reason(liar: Liar) 
     await liar.send(Result("ok", output_json="1", startup_ms=1e300))
     metrics = liar.ending(ENDED).metrics
     assert 0 <= metrics.startup_ms <= metrics.duration_ms
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "outcome", "said"),
+    [
+        (signal.SIGXCPU, "timeout", "cpu_time", "max_execution_time_ms, which is 30000"),
+        (signal.SIGSYS, "failed", "sandbox_violation", "forbidden system call"),
+        (signal.SIGSEGV, "failed", "crashed", "SIGSEGV"),
+        (signal.SIGABRT, "failed", "crashed", "SIGABRT"),
+        (signal.SIGKILL, "failed", "worker_lost", "SIGKILL, which the daemon did not send"),
+        (signal.SIGTERM, "failed", "worker_lost", "SIGTERM"),
+    ],
+)
+async def test_a_death_by_a_signal_is_told_by_its_cause(
+    liar: Liar, number: int, status: str, outcome: str, said: str
+) -> None:
+    await liar.start()
+    ending = liar.ending(Exited(1, int(number), 0, 0, 0, 0))
+    assert (ending.status, ending.outcome) == (status, outcome)
+    assert said in ending.postmortem
+
+
+async def test_an_exit_without_a_result_is_told_with_its_code_and_last_words(liar: Liar) -> None:
+    await liar.start()
+    os.write(liar.stderr, b"no\x1bway\n")
+    ending = liar.ending(Exited(1, 72 << 8, 0, 0, 0, 0))
+    assert (ending.status, ending.outcome) == ("failed", "worker_lost")
+    assert "exited with code 72" in ending.postmortem
 
 
 async def test_stderr_is_a_label_of_4_kib(liar: Liar) -> None:
