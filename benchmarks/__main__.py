@@ -94,9 +94,10 @@ def _results(command: str, facts: list[str], figures: list[Figure], lines: list[
         [
             "# Results",
             "",
-            f"Made by `{command}`. Every execution runs in a fresh process of its own, limits and recording on; the",
-            "script returns its input. Medians over rounds in which the scenarios took turns; latencies are at 100",
-            "requests a second with warm workers. Absolute figures are this machine's; compare within the table.",
+            f"Made by `{command}`. Every execution runs in a fresh process of its own, with its limits; it is",
+            "stored where the figure says recorded or durable. The script returns its input. Medians over rounds in which",
+            "the scenarios took turns; latencies are at 100 requests a second with warm workers. Absolute figures are",
+            "this machine's; compare within the table.",
             "",
             *(f"- {fact}" for fact in facts),
             "",

@@ -109,7 +109,14 @@ class Completions:
         lost = list(self._lost)
         # First their console lines: the next attempt's are numbered after them.
         await logs.insert(self._database, [(ending.id, line) for ending in lost for line in ending.logs])
-        claimed = await dispatch.retake(self._database, self._lease.daemon_id, [ending.id for ending in lost])
+        claimed: list[Claimed] = []
+        try:
+            claimed = await dispatch.retake(self._database, self._lease.daemon_id, [ending.id for ending in lost])
+        except DatabaseUnavailable:
+            raise
+        except StoreError as failure:
+            # The lease is lost: whoever has the executions now runs them again, and the endings will be refused.
+            log.warning("%d executions cannot be started again here: %s", len(lost), failure.message)
         del self._lost[: len(lost)]
         again = {each.id for each in claimed}
         self._waiting += [ending for ending in lost if ending.id not in again]

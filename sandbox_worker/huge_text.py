@@ -1,6 +1,6 @@
 """Moves the engine's code into huge pages, so that a fork maps 20 large pages instead of faulting in 2,000 small ones.
 
-A page fault costs more than most of what a short script does, and two fifths of a worker's were for code of
+A page fault costs more than most of what a short script does, and three tenths of a worker's were for code of
 libmozjs: mapped from a file, it is not shared with the parent's page table and comes in 64 KB at a time. Copied into
 anonymous huge pages that lie at the same addresses, it is simply there. `benchmarks/RESULTS.md` has what that gains.
 

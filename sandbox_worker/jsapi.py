@@ -48,10 +48,9 @@ class JsApi:
         self._library, self._context = spidermonkey.start(package_folder, threads)
         self._keep_alive: list[object] = []
         self._bind()
-        self._module, self._namespace = self._root(_ROOT_OBJECT), self._root(_ROOT_OBJECT)
-        self._script = self._root(_ROOT_SCRIPT)
+        self._module, self._script = self._root(_ROOT_OBJECT), self._root(_ROOT_SCRIPT)
         self._no_this, self._string = self._root(_ROOT_OBJECT), self._root(_ROOT_STRING)
-        self._exception, self._result = self._root(_ROOT_VALUE), self._root(_ROOT_VALUE)
+        self._result = self._root(_ROOT_VALUE)
         self.host_failure: BaseException | None = None
         self._set_gc_parameter(self._context, _JSGC_MAX_BYTES, 0xFFFFFFFF)
         self._set_gc_callback(self._context, None, None)
